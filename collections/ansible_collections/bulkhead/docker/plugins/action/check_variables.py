@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.bulkhead.docker.plugins.module_utils.formatting import format_names
 from ansible_collections.bulkhead.docker.plugins.module_utils.layers.registry import SWITCHES
-from ansible_collections.bulkhead.docker.plugins.plugin_utils.renamed_variables import find_inventory_problem, find_problems
+from ansible_collections.bulkhead.docker.plugins.plugin_utils.renamed_variables import find_extra_variable_problems, find_inventory_problem
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.report.policy import VARIABLES, find_variable_problems
 from ansible_collections.bulkhead.docker.plugins.plugin_utils.run_checks import VALUES, find_tag_problems, find_value_problems
 
@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         result["changed"] = False
         # ansible-playbook has read and cached them before it started this worker.
-        problems = find_problems(load_extra_vars(self._loader))
+        problems = find_extra_variable_problems(load_extra_vars(self._loader))
         run, skipped = (variables.get(f"ansible_{kind}_tags", ()) for kind in ("run", "skip"))
         problems += find_tag_problems(run, skipped, self._task.tags, SWITCHES if args["layers"] else ())
         problems += self._find_problems_of_hosts(variables, args["policy"], args["inventory"])

@@ -56,7 +56,7 @@ certificates:
       elements: str
 """
 
-from ..module_utils.engine.certificates import find_problems
+from ..module_utils.engine.certificates import find_certificate_problems
 from ..module_utils.engine.instance import find_instance
 from ..module_utils.host.root import Host
 from ..module_utils.module import Module
@@ -71,7 +71,7 @@ def main() -> None:
     if instance.uid is None:
         module.fail_json(msg=f"user: {instance.user!r} does not exist on this host; create the user, or write another one")
     host = instance.scope_host(Host())
-    problems = find_problems(host, module.params["files"], host.find_owner(instance.config))
+    problems = find_certificate_problems(host, module.params["files"], host.find_owner(instance.config))
     module.exit_json(changed=False, certificates={"problems": problems})
 
 

@@ -50,7 +50,7 @@ RENAMED_IN_INVENTORY = ("rollout_refused", "rollout_unreachable")
 FACTS = frozenset(("bulkhead_observed",))
 
 
-def find_problems(names: Iterable[str]) -> list[str]:
+def find_extra_variable_problems(names: Iterable[str]) -> list[str]:
     """Return one message per extra variable that has a former name, or an unknown name with the project's prefix."""
     return [message for name in sorted(names) if (message := _describe_problem(name))]
 

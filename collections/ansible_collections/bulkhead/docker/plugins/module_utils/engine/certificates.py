@@ -22,7 +22,7 @@ class _Encrypted(Exception):
     """A key needs a password."""
 
 
-def find_problems(host: Host, files: Mapping[str, str], user: Owner | None = None) -> list[str]:
+def find_certificate_problems(host: Host, files: Mapping[str, str], user: Owner | None = None) -> list[str]:
     """Return why the engine cannot use these files, one message each. files: key of daemon.json -> path. user: with whose rights they are read."""
     texts, found = {}, []
     for name, path in files.items():

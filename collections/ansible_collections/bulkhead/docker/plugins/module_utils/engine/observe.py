@@ -53,7 +53,7 @@ def observe_engine(
         "pid": process["pid"] if process else None,
         "argv": process["argv"] if process else [],
         "started_at": system.read_start_time(host, process["pid"]) if process else None,
-        "started_ticks": system.read_start_ticks(host, process["pid"]) if process else None,
+        "started_ticks": system.find_start_ticks(host, process["pid"]) if process else None,
         "daemons": daemons,
         "containers": [],
         "orphans": [],

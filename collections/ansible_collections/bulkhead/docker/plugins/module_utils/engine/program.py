@@ -30,7 +30,7 @@ def contains_text(program: str, key: str) -> bool:
         return image.find(key.encode()) >= 0
 
 
-def read_identity(program: str) -> dict[str, Any]:
+def identify_program(program: str) -> dict[str, Any]:
     """Return path, size and mtime, which differ after the program is replaced."""
     status = Path(program).stat()
     return {"path": program, "size": status.st_size, "mtime": int(status.st_mtime)}
@@ -44,7 +44,7 @@ def recall_known_keys(remembered: Mapping[str, Any], key: str) -> dict[str, Any]
     program = find_dockerd()
     if program is None:
         return {}
-    identity, before = read_identity(program), remembered.get("dockerd", {})
+    identity, before = identify_program(program), remembered.get("dockerd", {})
     if {name: before.get(name) for name in identity} == identity:
         return dict(before)
     return {**identity, "knows": {key: contains_text(program, key)}}

@@ -45,11 +45,11 @@ def read_boot_time(host: Host) -> float:
 
 def read_start_time(host: Host, pid: int) -> float | None:
     """Return when a process started, in seconds since the epoch; None when it has ended (man 5 proc_pid_stat: starttime, field 22)."""
-    ticks = read_start_ticks(host, pid)
+    ticks = find_start_ticks(host, pid)
     return None if ticks is None else read_boot_time(host) + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def read_start_ticks(host: Host, pid: int) -> int | None:
+def find_start_ticks(host: Host, pid: int) -> int | None:
     """Return when a process started, in clock ticks since boot; None when it has ended."""
     stat = host.read(f"/proc/{pid}/stat")
     return int(stat.rsplit(")", 1)[1].split()[19]) if stat else None

@@ -9,7 +9,7 @@ from typing import Any
 from ...module_utils.layers.identity import read_identity
 from ...module_utils.layers.states import get_proc_folder, list_states
 from .catalog import Control
-from .verdict import FAIL, MANUAL, NOT_APPLICABLE, PASS, UNKNOWN, ControlOutcome, Facts, decide, show
+from .verdict import FAIL, MANUAL, NOT_APPLICABLE, PASS, UNKNOWN, ControlOutcome, Facts, build_evidence, decide
 
 MAX_RESTARTS = 5
 _BRIDGE = "bridge"
@@ -21,9 +21,9 @@ def _judge_each(found: list[Any], find_wrong: Callable[[Any], str], good: str, s
         return ControlOutcome(NOT_APPLICABLE, "no container runs")
     wrong = {each["name"]: text for each in found if (text := find_wrong(each))}
     if not wrong:
-        return ControlOutcome(PASS, f"{good} ({len(found)} running)", show(source, "none"))
+        return ControlOutcome(PASS, f"{good} ({len(found)} running)", build_evidence(source, "none"))
     texts = [f"{name}: {text}" for name, text in wrong.items()]
-    return ControlOutcome(FAIL, "; ".join(texts), show(source, texts), [{"container": name, "finding": ""} for name in wrong])
+    return ControlOutcome(FAIL, "; ".join(texts), build_evidence(source, texts), [{"container": name, "finding": ""} for name in wrong])
 
 
 def _list_running(facts: Facts) -> list[Any]:
@@ -48,7 +48,9 @@ def judge_published_ports(control: Control, facts: Facts) -> ControlOutcome:
     running = _list_running(facts)
     ports = [f"{each['name']}: {', '.join(each['ports'])}" for each in running if each["ports"]]
     if ports:
-        return ControlOutcome(MANUAL, f"decide whether each published port is needed: {'; '.join(ports)}", show("docker ps", ports))
+        return ControlOutcome(
+            MANUAL, f"decide whether each published port is needed: {'; '.join(ports)}", build_evidence("docker ps", ports)
+        )
     return _judge_each(running, lambda each: "", "no port is published", "docker ps")
 
 

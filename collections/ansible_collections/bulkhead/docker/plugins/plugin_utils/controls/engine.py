@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from .catalog import Control
-from .verdict import MANUAL, NOT_APPLICABLE, PASS, ControlOutcome, Facts, MissingFact, decide, show
+from .verdict import MANUAL, NOT_APPLICABLE, PASS, ControlOutcome, Facts, MissingFact, build_evidence, decide
 
 # Drivers that send logs to another host, or can. The others keep them on the host (docs.docker.com, logging drivers).
 _REMOTE_DRIVERS = frozenset({"syslog", "gelf", "fluentd", "awslogs", "splunk", "gcplogs", "logentries", "etwlogs"})
@@ -56,7 +56,7 @@ def judge_bridge_traffic(control: Control, facts: Facts) -> ControlOutcome:
     allowed = facts.get("bridge")
     source = "docker network inspect bridge"
     if allowed is None:
-        return ControlOutcome(NOT_APPLICABLE, "the engine has no default bridge", show(source, "does not exist"))
+        return ControlOutcome(NOT_APPLICABLE, "the engine has no default bridge", build_evidence(source, "does not exist"))
     good, bad = "containers on the default bridge cannot reach each other", "containers on the default bridge can reach each other"
     return decide(not is_true(allowed), good, bad, f"{source} (enable_icc)", allowed)
 
@@ -110,13 +110,13 @@ def judge_tcp_sockets(control: Control, facts: Facts) -> ControlOutcome:
     sockets = [each for each in found if not (swarm and each.rpartition(":")[2] in SWARM_PORTS) and each not in others]
     source = f"/proc/{pid}/net/tcp, tcp6 and /proc/{pid}/fd"
     if not sockets:
-        return ControlOutcome(NOT_APPLICABLE, "the engine does not listen on TCP", show(source, "no listening socket"))
+        return ControlOutcome(NOT_APPLICABLE, "the engine does not listen on TCP", build_evidence(source, "no listening socket"))
     verified, where = read_setting(facts, "tlsverify", default=False)
     names = ", ".join(sockets)
     outcome = decide(
         is_true(verified), f"clients on {names} need a certificate", f"clients on {names} need no certificate", source, sockets
     )
-    outcome.evidence += show(where, verified)
+    outcome.evidence += build_evidence(where, verified)
     return outcome
 
 
@@ -133,7 +133,7 @@ def judge_cgroup_parent(control: Control, facts: Facts) -> ControlOutcome:
 def judge_base_size(control: Control, facts: Facts) -> ControlOutcome:
     driver = facts.get_info("Driver")
     if driver != "devicemapper":
-        return ControlOutcome(PASS, f"the storage driver {driver} has no base size", show("docker info (Driver)", driver))
+        return ControlOutcome(PASS, f"the storage driver {driver} has no base size", build_evidence("docker info (Driver)", driver))
     value, source = read_setting(facts, "storage-opts", "storage-opt", default=())
     return decide("dm.basesize" not in str(value), "dm.basesize is not set", "dm.basesize is set", source, str(value))
 
@@ -149,7 +149,9 @@ def judge_authorization(control: Control, facts: Facts) -> ControlOutcome:
 def judge_central_logging(control: Control, facts: Facts) -> ControlOutcome:
     driver, source = facts.get_info("LoggingDriver"), "docker info (LoggingDriver)"
     if driver == "journald":
-        return ControlOutcome(MANUAL, "logs are in the journal, and the engine does not know whether it is forwarded", show(source, driver))
+        return ControlOutcome(
+            MANUAL, "logs are in the journal, and the engine does not know whether it is forwarded", build_evidence(source, driver)
+        )
     return decide(driver in _REMOTE_DRIVERS, f"{driver} sends logs elsewhere", f"{driver} keeps logs on the host only", source, driver)
 
 
@@ -159,7 +161,7 @@ def judge_live_restore(control: Control, facts: Facts) -> ControlOutcome:
         raise MissingFact(f"/info is unknown: {engine['error']}")
     source = "docker info (LiveRestoreEnabled)"
     if engine["swarm"]:
-        return ControlOutcome(NOT_APPLICABLE, "swarm mode excludes it", show("docker info (Swarm)", "active"))
+        return ControlOutcome(NOT_APPLICABLE, "swarm mode excludes it", build_evidence("docker info (Swarm)", "active"))
     return decide(engine["live_restore"], "live restore is on", "live restore is off", source, engine["live_restore"])
 
 
@@ -179,7 +181,9 @@ def judge_experimental(control: Control, facts: Facts) -> ControlOutcome:
 def judge_selinux(control: Control, facts: Facts) -> ControlOutcome:
     modules = facts.observed["system"]["lsm"]
     if "selinux" not in modules:
-        return ControlOutcome(NOT_APPLICABLE, "SELinux is not active in this kernel", show("/sys/kernel/security/lsm", ",".join(modules)))
+        return ControlOutcome(
+            NOT_APPLICABLE, "SELinux is not active in this kernel", build_evidence("/sys/kernel/security/lsm", ",".join(modules))
+        )
     options = facts.get_info("SecurityOptions") or []
     enabled = any("name=selinux" in option for option in options)
     return decide(enabled, "the engine labels containers", "the engine does not label containers", "docker info (SecurityOptions)", options)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ...module_utils.layers.audit_rules import rules
 from ...module_utils.layers.audit_rules.kernel import parse_kernel
 from .catalog import Control
-from .verdict import NOT_APPLICABLE, UNKNOWN, ControlOutcome, Facts, MissingFact, decide, show
+from .verdict import NOT_APPLICABLE, UNKNOWN, ControlOutcome, Facts, MissingFact, build_evidence, decide
 
 _LIST_RULES = "auditctl -l"
 
@@ -23,7 +23,7 @@ def judge_separate_mount(control: Control, facts: Facts) -> ControlOutcome:
 def judge_group_members(control: Control, facts: Facts) -> ControlOutcome:
     members = facts.get("members")
     if members is None:
-        return ControlOutcome(NOT_APPLICABLE, "the host has no group docker", show("getent group docker", "nothing"))
+        return ControlOutcome(NOT_APPLICABLE, "the host has no group docker", build_evidence("getent group docker", "nothing"))
     bad = f"members of group docker can become root: {', '.join(members)}"
     return decide(not members, "group docker has no members", bad, "getent group docker", ", ".join(members) or "no members")
 
@@ -35,7 +35,7 @@ def judge_audited(control: Control, facts: Facts) -> ControlOutcome:
         raise MissingFact("the audit rules were not read")
     place = rules.list_places(facts.observed)[control.path]
     if not place.real:
-        return ControlOutcome(NOT_APPLICABLE, f"{place.path} does not exist", show(f"ls -d {place.path}", "does not exist"))
+        return ControlOutcome(NOT_APPLICABLE, f"{place.path} does not exist", build_evidence(f"ls -d {place.path}", "does not exist"))
     try:
         kernel = parse_kernel(layers[rules.LAYER])
     except ValueError as error:

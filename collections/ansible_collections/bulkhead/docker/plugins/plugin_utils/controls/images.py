@@ -8,7 +8,7 @@ from typing import Any
 
 from ...module_utils.formatting import format_names
 from .catalog import Control
-from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, ControlOutcome, Facts, decide, show
+from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, ControlOutcome, Facts, build_evidence, decide
 
 # docker-bench-security tolerates as many stopped containers.
 MAX_STOPPED = 25
@@ -27,7 +27,7 @@ def _judge_images(facts: Facts, is_wrong: Callable[[Mapping[str, Any]], bool], g
 
 
 def _conclude_without_images() -> ControlOutcome:
-    return ControlOutcome(NOT_APPLICABLE, "the host has no images", show("docker image ls", "none"))
+    return ControlOutcome(NOT_APPLICABLE, "the host has no images", build_evidence("docker image ls", "none"))
 
 
 def name_image(image: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from . import containers, engine, files, host, images, swarm
 from .catalog import Control, load_controls
 from .layer_controls import judge_container_layers, judge_exposure_control, judge_host_layers
-from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, ControlOutcome, Facts, MissingFact, combine, show
+from .verdict import MANUAL, NOT_APPLICABLE, UNKNOWN, ControlOutcome, Facts, MissingFact, build_evidence, combine
 
 _MODULES: tuple[ModuleType, ...] = (host, engine, files, images, containers, swarm)
 _HOST_SECTIONS = ("1", "2", "3")
@@ -37,7 +37,7 @@ def _judge_control(control: Control, facts: Facts) -> ControlOutcome:
     """Return the worst of its parts. A judge that fails makes its control unknown, and no other."""
     try:
         if control.section == _SWARM and not facts.get("swarm")["active"]:
-            return ControlOutcome(NOT_APPLICABLE, "swarm mode is off", show("docker info (Swarm)", "inactive"))
+            return ControlOutcome(NOT_APPLICABLE, "swarm mode is off", build_evidence("docker info (Swarm)", "inactive"))
         if control.manual:
             return ControlOutcome(MANUAL, control.manual)
         return combine(_judge_part(part, control, facts) for part in ("layers", "exposures", "judge") if getattr(control, part))

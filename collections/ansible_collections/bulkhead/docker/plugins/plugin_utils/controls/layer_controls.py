@@ -9,7 +9,7 @@ from typing import Any
 from ...module_utils.exposures.kinds import get_finding_id
 from ...module_utils.layers.verdict import ABSENT, DEGRADED, ENFORCED
 from ...module_utils.layers.verdict import NOT_APPLICABLE as NOT_OF_LAYER
-from .verdict import FAIL, NOT_APPLICABLE, PASS, UNKNOWN, ControlOutcome, combine, show
+from .verdict import FAIL, NOT_APPLICABLE, PASS, UNKNOWN, ControlOutcome, build_evidence, combine
 
 _STATUS = {ENFORCED: PASS, DEGRADED: FAIL, ABSENT: FAIL, NOT_OF_LAYER: NOT_APPLICABLE}
 _NONE_RUNS = ControlOutcome(NOT_APPLICABLE, "no container runs")
@@ -86,7 +86,7 @@ def _combine_containers(parts: Sequence[tuple[Mapping[str, Any], str, ControlOut
 def _list_first(parts: Sequence[tuple[Mapping[str, Any], str, ControlOutcome]]) -> Iterator[dict[str, Any]]:
     """Yield the first piece of evidence of each part, up to a number; the layers have the rest."""
     for container, unused, part in parts[:MAX_EVIDENCE]:
-        yield from part.evidence[:1] or show(f"exposures of {container['name']}", "none")
+        yield from part.evidence[:1] or build_evidence(f"exposures of {container['name']}", "none")
 
 
 def _count(number: int) -> str:

@@ -32,13 +32,13 @@ class ControlOutcome:
 def decide(passes: bool, good: str, bad: str, source: str, value: Any) -> ControlOutcome:
     """Return `pass` with one reason or `fail` with the other, and the evidence."""
     return (
-        ControlOutcome(PASS, good, show(source, value))
+        ControlOutcome(PASS, good, build_evidence(source, value))
         if passes
-        else ControlOutcome(FAIL, bad, show(source, value), [{"container": "", "finding": ""}])
+        else ControlOutcome(FAIL, bad, build_evidence(source, value), [{"container": "", "finding": ""}])
     )
 
 
-def show(source: str, value: Any) -> list[dict[str, Any]]:
+def build_evidence(source: str, value: Any) -> list[dict[str, Any]]:
     """Return one piece of evidence as a list."""
     return [{"source": source, "value": value}]
 

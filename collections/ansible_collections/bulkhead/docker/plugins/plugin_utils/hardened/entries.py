@@ -12,7 +12,7 @@ from typing import Any
 from ...module_utils.hardened.settings import CONTAINER, CONTAINER_MODE, PROJECT, VARIABLE
 from ..suggestion import suggest
 from . import limits, mounts, names, ports, texts
-from .values import Checker, SettingProblem, Written, check_type, escape, show
+from .values import Checker, SettingProblem, Written, check_type, escape, format_value
 
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
 _STATES = ("present", "absent")
@@ -74,7 +74,7 @@ def resolve_containers(desired: Mapping[str, Any], kinds: Collection[str], writt
     for position, given in enumerate(given_list if isinstance(given_list, list) else []):
         place = f"{VARIABLE}[{position}]"
         if not isinstance(given, Mapping):
-            problems.append(f"{place}: {show(given)} is not a mapping; write name, image and what differs from the defaults")
+            problems.append(f"{place}: {format_value(given)} is not a mapping; write name, image and what differs from the defaults")
             continue
         entry = {key: given.get(key, desired[f"hardened_container_{key}"]) for key in DEFAULTED}
         entry |= {key: given.get(key, type(default)(default)) for key, (default, unused) in OWN.items()}
@@ -113,7 +113,7 @@ def _check_entry(place: str, given: Mapping[str, Any], entry: Mapping[str, Any],
     for kind in entry["allow_exposures"] if isinstance(entry["allow_exposures"], list) else ():
         if not isinstance(kind, str) or kind not in kinds:
             advice = suggest(kind, kinds)
-            yield f"{place}.allow_exposures: {show(entry['allow_exposures'])} contains {show(kind)}, which is not a kind of exposure; {advice}"
+            yield f"{place}.allow_exposures: {format_value(entry['allow_exposures'])} contains {format_value(kind)}, which is not a kind of exposure; {advice}"
     if wrong or entry["state"] == "absent":
         return
     if not entry["image"]:
@@ -149,12 +149,12 @@ def _check_together(entries: list[dict[str, Any]], run_by: str) -> Iterator[tupl
 
 
 def _format_problem(where: str, problem: SettingProblem) -> str:
-    value = "" if problem.value is None else f"{problem.value} " if problem.value == "null" else f"{show(problem.value)} "
+    value = "" if problem.value is None else f"{problem.value} " if problem.value == "null" else f"{format_value(problem.value)} "
     return f"{where}{problem.part}: {value}{problem.why}"
 
 
 def _describe_project(value: Any) -> str:
-    return f"{PROJECT}: {show(value)} is not a name for a compose project; write small letters, digits, dashes and underscores"
+    return f"{PROJECT}: {format_value(value)} is not a name for a compose project; write small letters, digits, dashes and underscores"
 
 
 def _check_file(desired: Mapping[str, Any]) -> Iterator[str]:

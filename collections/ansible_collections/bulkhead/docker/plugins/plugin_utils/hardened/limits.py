@@ -10,7 +10,7 @@ from typing import Any
 
 from ...module_utils.hardened.settings import SIZE, parse_size
 from ..suggestion import suggest
-from .values import LAST_SIZE, SettingProblem, Written, explain_number, report, show, takes
+from .values import LAST_SIZE, SettingProblem, Written, explain_number, format_value, report, takes
 
 MIN_MEMORY = 6 << 20  # moby daemon/daemon_unix.go: linuxMinMemory
 MAX_PIDS = 1 << 22  # Linux threads.h: PID_MAX_LIMIT
@@ -69,7 +69,7 @@ def check_ulimits(value: Any, written: Written) -> Iterator[SettingProblem]:
     for name, limit in value.items():
         if name not in ULIMITS:
             advice = suggest(name, ULIMITS)
-            yield SettingProblem("", value, f"contains {show(name)}, which is not a limit; {advice}")
+            yield SettingProblem("", value, f"contains {format_value(name)}, which is not a limit; {advice}")
             continue
         pair = limit if isinstance(limit, Mapping) else {"soft": limit, "hard": limit}
         if set(pair) != {"soft", "hard"}:

@@ -8,7 +8,7 @@ from posixpath import normpath
 from typing import Any
 
 from .names import OBJECT
-from .values import SettingProblem, Written, explain_characters, has_control_character, show, takes
+from .values import SettingProblem, Written, explain_characters, format_value, has_control_character, takes
 
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 # The options of a group exclude each other (moby volume/mounts/linux_parser.go). compose drops what it does not know, such as `RO`, without a message.
@@ -25,7 +25,7 @@ def check_volumes(value: Any, written: Written) -> Iterator[SettingProblem]:
     for volume in value:
         why = _explain_volume(volume)
         if why:
-            yield SettingProblem("", value, f"contains {show(volume)}, {why}")
+            yield SettingProblem("", value, f"contains {format_value(volume)}, {why}")
 
 
 @takes(list)
@@ -38,7 +38,7 @@ def check_tmpfs(value: Any, written: Written) -> Iterator[SettingProblem]:
         else:
             why = _explain_target(path, "which")
         if why:
-            yield SettingProblem("", value, f"contains {show(path)}, {why}")
+            yield SettingProblem("", value, f"contains {format_value(path)}, {why}")
 
 
 def check_targets(volumes: list[str], tmpfs: list[str], from_entry: bool) -> Iterator[SettingProblem]:

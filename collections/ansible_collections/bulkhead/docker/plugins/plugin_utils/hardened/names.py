@@ -12,7 +12,7 @@ from ...module_utils.capabilities import CAPABILITIES
 from ...module_utils.hardened.settings import CONTAINER_MODE, MODES
 from ...module_utils.seccomp.desired import NAME as PROFILE_NAME
 from ..suggestion import find_similar, suggest
-from .values import SettingProblem, Written, explain_text, report, show, takes
+from .values import SettingProblem, Written, explain_text, format_value, report, takes
 
 # moby daemon/names: RestrictedNameChars; containers and volumes.
 OBJECT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -80,7 +80,7 @@ def check_capabilities(value: Any, written: Written) -> Iterator[SettingProblem]
         if not isinstance(name, str) or name.upper().removeprefix("CAP_") not in CAPABILITIES:
             advice = suggest(name, CAPABILITIES, "write a name such as NET_BIND_SERVICE (man 7 capabilities)")
             advice = "list the ones that the service needs" if name in ("ALL", "all") else advice
-            yield SettingProblem("", value, f"contains {show(name)}, which is not a capability; {advice}")
+            yield SettingProblem("", value, f"contains {format_value(name)}, which is not a capability; {advice}")
 
 
 @takes(str)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...module_utils.hardened.obstacles import Socket, is_port_conflict, list_published
 from ...module_utils.hardened.settings import CONTAINER_MODE, PORT
-from .values import SettingProblem, Written, show, takes
+from .values import SettingProblem, Written, format_value, takes
 
 _LAST_PORT = 65535
 
@@ -19,7 +19,7 @@ def check_ports(value: Any, written: Written) -> Iterator[SettingProblem]:
     for port in value:
         why = _explain_port(port, written)
         if why:
-            yield SettingProblem("", value, f"contains {show(port)}, {why}")
+            yield SettingProblem("", value, f"contains {format_value(port)}, {why}")
 
 
 def check_network_of_ports(ports: list[str], network: str) -> Iterator[SettingProblem]:

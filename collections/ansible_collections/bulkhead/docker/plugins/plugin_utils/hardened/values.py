@@ -102,7 +102,7 @@ def explain_number(value: Any, written: Written) -> str:
     return f"is what YAML reads for {source}; write a decimal number" if _MISREAD.fullmatch(source) else ""
 
 
-def show(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a value as a message shows it. Python converts no integer of more than 4300 digits."""
     try:
         text = str(value) if isinstance(value, date) else repr(value)

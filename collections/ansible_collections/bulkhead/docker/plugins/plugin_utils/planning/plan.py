@@ -87,7 +87,7 @@ def add_file_contents(desired: dict[str, Any], read_file: Callable[[str], str], 
         desired[hardened.VARIABLE] = resolve_containers(desired, KINDS, written)
     except ContainerEntryError as error:
         problems += error.problems
-    problems += egress.find_problems(desired)
+    problems += egress.find_egress_problems(desired)
     return problems + attack_requirements.find_requirement_problems("attack_matrix_required", desired.get("attack_matrix_required") or {})
 
 

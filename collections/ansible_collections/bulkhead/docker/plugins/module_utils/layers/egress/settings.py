@@ -80,7 +80,7 @@ def is_address(text: str) -> bool:
     return True
 
 
-def find_problems(desired: Mapping[str, Any]) -> list[str]:
+def find_egress_problems(desired: Mapping[str, Any]) -> list[str]:
     """Return one message per value that cannot be used. Values of a wrong type are reported by the spec of the role."""
     if desired.get(SWITCH) not in ("required", "optional") or not all(_is_list(desired.get(name)) for name in (PRESETS, ALLOW, LIST)):
         return []

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.docker.plugins.module_utils.engine.certificates import find_problems
+from ansible_collections.bulkhead.docker.plugins.module_utils.engine.certificates import find_certificate_problems
 from ansible_collections.bulkhead.docker.plugins.module_utils.host.root import Host
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -48,12 +48,12 @@ def write(host: Host, **texts: str) -> None:
 
 
 def test_files_that_fit_have_no_problem(tls_host: Host) -> None:
-    assert find_problems(tls_host, FILES) == []
+    assert find_certificate_problems(tls_host, FILES) == []
 
 
 def test_the_certificate_of_the_engine_may_be_of_another_ca(tls_host: Host) -> None:
     write(tls_host, tlscert=make_certificate(KEY, OTHER_KEY))
-    assert find_problems(tls_host, FILES) == []
+    assert find_certificate_problems(tls_host, FILES) == []
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ def test_the_certificate_of_the_engine_may_be_of_another_ca(tls_host: Host) -> N
 )
 def test_each_defect_is_one_message(tls_host: Host, changed: str, text: str, problem: str) -> None:
     write(tls_host, **{changed: text})
-    assert find_problems(tls_host, FILES) == [problem]
+    assert find_certificate_problems(tls_host, FILES) == [problem]
 
 
 def test_missing_and_unreadable_files_are_named(tls_host: Host) -> None:
     tls_host.path(FILES["tlscert"]).unlink()
     tls_host.path(FILES["tlskey"]).unlink()
     tls_host.path(FILES["tlskey"]).mkdir()
-    assert find_problems(tls_host, FILES) == [
+    assert find_certificate_problems(tls_host, FILES) == [
         "tlscert: /tls/cert.pem does not exist; put the file there first",
         "tlskey: /tls/key.pem cannot be read (Is a directory); name a readable file",
     ]

@@ -12,7 +12,7 @@ from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.rule
     render_rules,
     render_unit,
 )
-from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import find_problems, read_egress_settings
+from ansible_collections.bulkhead.docker.plugins.module_utils.layers.egress.settings import find_egress_problems, read_egress_settings
 
 from .egress_host import API, DESIRED, SHOP, make_answer
 
@@ -219,9 +219,9 @@ def test_a_connection_is_judged_as_the_rules_do(presets: list[str], destination:
     ],
 )
 def test_wrong_values_are_named(changes: dict[str, Any], problem: str) -> None:
-    assert find_problems({**DESIRED, **changes}) == [problem]
-    assert find_problems({**DESIRED, **changes, "container_egress_layer": "disabled"}) == []
+    assert find_egress_problems({**DESIRED, **changes}) == [problem]
+    assert find_egress_problems({**DESIRED, **changes, "container_egress_layer": "disabled"}) == []
 
 
 def test_values_of_a_wrong_type_are_left_to_the_spec() -> None:
-    assert find_problems({**DESIRED, "container_egress_list": [{"network": "a", "allow": "b"}]}) == []
+    assert find_egress_problems({**DESIRED, "container_egress_list": [{"network": "a", "allow": "b"}]}) == []
