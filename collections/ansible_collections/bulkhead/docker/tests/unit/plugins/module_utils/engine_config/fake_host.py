@@ -141,7 +141,7 @@ def make_fake_host(root: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     monkeypatch.setattr(change, "read_start_time", lambda *unused: 10.0**12)
     pass_time_asleep(monkeypatch)
     monkeypatch.setattr(program, "find_dockerd", lambda *unused: "/usr/sbin/dockerd")
-    monkeypatch.setattr(program, "read_identity", lambda unused: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
+    monkeypatch.setattr(program, "identify_program", lambda unused: {"path": "/usr/sbin/dockerd", "size": 1, "mtime": 1})
     monkeypatch.setattr(program, "contains_text", lambda *unused: False)
     monkeypatch.setattr(binary, "validate_config", lambda _program, text, *unused: "unknown directive: iccc" if "iccc" in text else None)
     return fake
