@@ -106,6 +106,15 @@ class Browser:
             raise BrowserError(answer["exceptionDetails"].get("exception", {}).get("description", "an exception"))
         return answer["result"].get("value")
 
+    def wait_for(self, condition: str, timeout: float = 10.0) -> bool:
+        """Return whether a JavaScript expression becomes true within so many seconds."""
+        deadline = time.monotonic() + timeout
+        while self.run(condition) is not True:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
     def click(self, element: str) -> None:
         """Click the middle of an element, given as a JavaScript expression, with the mouse."""
         place = f"(() => {{ const e = {element}; e.scrollIntoView({{block: 'center'}}); const r = e.getBoundingClientRect(); "

@@ -98,7 +98,7 @@ def test_the_filters_select_hosts(small: Browser) -> None:
         set_value(small, "terms", words)
         assert small.run(SHOWN) == hosts, words
     small.click("document.querySelector('.tools button[type=reset]')")
-    assert len(small.run(f"new Promise(done => setTimeout(() => done({SHOWN}), 50))")) == 6
+    assert small.wait_for(f"{SHOWN}.length === 6")
     set_value(small, "condition", "!")
     assert small.run(SHOWN) == ["web3", "web4", "away", "web5"]
     set_value(small, "layer", "4")
@@ -115,8 +115,7 @@ def test_a_cell_opens_its_evidence_and_commands(small: Browser) -> None:
     assert "Container everything: absent, opted out" in text
     small.press("Escape")
     assert small.run(f"{DIALOG}.open") is False
-    small.run("new Promise(done => setTimeout(done, 100))")
-    assert small.run(f"document.activeElement === {CELL.format(row=0, cell=7)}") is True
+    assert small.wait_for(f"document.activeElement === {CELL.format(row=0, cell=7)}")  # the event `close` follows later
     small.click(CELL.format(row=5, cell=0))
     text = small.run(f"{DIALOG}.innerText")
     for words in ("6.12.", "docker.io", "no-apparmor (testimage", "opted out of apparmor", "/var/run/docker.sock mounted"):
@@ -145,7 +144,7 @@ def test_the_page_works_with_the_keyboard_alone(small: Browser) -> None:
     assert small.run(f"{DIALOG}.open") is True
     assert "web3: Default PIDs limit" in small.run(f"{DIALOG}.innerText")
     small.press("Escape")
-    small.run("new Promise(done => setTimeout(done, 100))")  # the event `close`, which returns the focus, is asynchronous
+    assert small.wait_for("document.activeElement.closest('#heat tbody') !== null")  # the event `close` returns the focus later
     small.press("Tab")
     assert small.run("document.activeElement.closest('#heat tbody')") is None, "the table is one tab stop, not one per cell"
 
@@ -275,7 +274,7 @@ def test_the_controls_are_filtered(browser: Browser, tmp_path: Path) -> None:
         assert browser.run(names) == left
     assert browser.run("document.getElementById('controls-shown').textContent") == "0 of 4 controls shown."
     browser.click("document.querySelector('#control-filter button[type=reset]')")
-    assert len(browser.run(f"new Promise(done => setTimeout(() => done({names}), 50))")) == 4
+    assert browser.wait_for(f"{names}.length === 4")
     assert browser.errors == []
 
 
