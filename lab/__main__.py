@@ -87,7 +87,7 @@ def _remove_machines(options: argparse.Namespace) -> int:
     if options.all == bool(options.names):
         raise LabError("down: give names, or --all")
     for name in paths.machine_names() if options.all else options.names:
-        say(f"removed {name}" if lifecycle.remove_machine(name) else f"there is no machine {name}")
+        say(f"removed {name}" if lifecycle.remove_machine(name) else f"machine {name} does not exist")
     return 0
 
 

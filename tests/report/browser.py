@@ -92,11 +92,8 @@ class Browser:
     def open(self, path: Path) -> float:
         """Load a file, wait until its script has run, and return the seconds from the request to the end of the load event."""
         self.call("Page.navigate", url=path.absolute().as_uri())
-        deadline = time.monotonic() + self._timeout
-        while self.run("document.readyState") != "complete" or self.run("performance.timing.loadEventEnd") == 0:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{path} did not load within {self._timeout:.0f} s")
-            time.sleep(0.05)
+        if not self.wait_for("document.readyState === 'complete' && performance.timing.loadEventEnd !== 0", self._timeout):
+            raise TimeoutError(f"{path} did not load within {self._timeout:.0f} s")
         return float(self.run("performance.timing.loadEventEnd - performance.timing.navigationStart")) / 1000
 
     def run(self, expression: str) -> Any:

@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
             return {
                 **result,
                 "failed": True,
-                "msg": f"there is no decision for {', '.join(missing)}; run rollout_decision on these hosts first",
+                "msg": f"hosts without a decision: {', '.join(missing)}; run rollout_decision on these hosts first",
             }
         print_lines(self._display, preflight.render_preflight(decisions, args["batch_size"], args["report_dir"]))
         result.update(

@@ -16,7 +16,7 @@ import hashlib
 
 from .assembler import FRAME, R0, R1, R2, R3, R6, R7, R8, R9, Program
 from .bpf import ANY, IF_NEW
-from .layout import ABIS, HAS_ARGUMENT, LOST, NAME_SIZE, TRACEPOINTS, UNKNOWN_NUMBER, CallOffsets, list_maps
+from .layout import ABIS, FUNCTIONS, HAS_ARGUMENT, LOST, NAME_SIZE, TRACEPOINTS, UNKNOWN_NUMBER, CallOffsets, list_maps
 from .steps import count_loss, end, look_up, point, update
 
 _HELPER_CGROUP, _HELPER_READ_TEXT, _HELPER_TASK, _HELPER_REGISTERS = 80, 115, 158, 175  # include/uapi/linux/bpf.h
@@ -46,7 +46,7 @@ def find_version(machine: str) -> str:
     """Return what identifies programs and maps of this version, whatever the kernel's offsets are."""
     nominal = CallOffsets(8, 16, 24, 32, 40, 48, 56, 64, 72, 80, ())
     maps = list_maps()
-    built = [build_program(name, nominal, machine, second) for name in TRACEPOINTS for second in (False, True)]
+    built = [build_program(name, nominal, machine, second) for names, second in ((TRACEPOINTS, False), (FUNCTIONS, True)) for name in names]
     code = b"".join(program.assemble(dict.fromkeys(maps, 0)) for program in built)
     return hashlib.sha256(repr(sorted(maps.items())).encode() + code).hexdigest()[:12]
 

@@ -149,7 +149,7 @@ def main(words: list[str]) -> int:
     for runc in RUNCS:
         if os.access(runc, os.X_OK):
             os.execv(runc, ["runc", *words])
-    return report_failure(words, f"there is no runc; looked for {', '.join(RUNCS)}")
+    return report_failure(words, f"runc is not installed; looked for {', '.join(RUNCS)}")
 
 
 if __name__ == "__main__":

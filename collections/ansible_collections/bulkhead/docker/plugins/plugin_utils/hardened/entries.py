@@ -103,7 +103,7 @@ def _check_entry(place: str, given: Mapping[str, Any], entry: Mapping[str, Any],
     wrong = False
     for key in given:
         if key not in OWN and key not in DEFAULTED:
-            advice = f"write {_OTHER_NAMES[key]}" if key in _OTHER_NAMES else suggest(key, [*OWN, *DEFAULTED])
+            advice = f"write {_OTHER_NAMES[key]}" if key in _OTHER_NAMES else suggest(key, [*OWN, *DEFAULTED], cutoff=0.5)
             yield f"{place}.{key}: is not a setting; {advice}"
     for key, check in {**{key: check for key, (unused, check) in OWN.items()}, **DEFAULTED}.items():
         where = f"{place}.{key}" if key in given or key in OWN else f"hardened_container_{key}"
@@ -112,7 +112,7 @@ def _check_entry(place: str, given: Mapping[str, Any], entry: Mapping[str, Any],
             yield _format_problem(where, problem)
     for kind in entry["allow_exposures"] if isinstance(entry["allow_exposures"], list) else ():
         if not isinstance(kind, str) or kind not in kinds:
-            advice = suggest(kind, kinds)
+            advice = suggest(kind, kinds, cutoff=0.5)
             yield f"{place}.allow_exposures: {format_value(entry['allow_exposures'])} contains {format_value(kind)}, which is not a kind of exposure; {advice}"
     if wrong or entry["state"] == "absent":
         return

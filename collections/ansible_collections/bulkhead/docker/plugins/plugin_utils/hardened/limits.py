@@ -68,7 +68,7 @@ def check_ulimits(value: Any, written: Written) -> Iterator[SettingProblem]:
     """Check the names that the engine knows (docker/go-units ulimit.go), and numbers that compose and the kernel take."""
     for name, limit in value.items():
         if name not in ULIMITS:
-            advice = suggest(name, ULIMITS)
+            advice = suggest(name, ULIMITS, cutoff=0.5)
             yield SettingProblem("", value, f"contains {format_value(name)}, which is not a limit; {advice}")
             continue
         pair = limit if isinstance(limit, Mapping) else {"soft": limit, "hard": limit}

@@ -78,7 +78,7 @@ def check_user(value: Any, written: Written) -> Iterator[SettingProblem]:
 def check_capabilities(value: Any, written: Written) -> Iterator[SettingProblem]:
     for name in value:
         if not isinstance(name, str) or name.upper().removeprefix("CAP_") not in CAPABILITIES:
-            advice = suggest(name, CAPABILITIES, "write a name such as NET_BIND_SERVICE (man 7 capabilities)")
+            advice = suggest(name, CAPABILITIES, "write a name such as NET_BIND_SERVICE (man 7 capabilities)", 0.5)
             advice = "list the ones that the service needs" if name in ("ALL", "all") else advice
             yield SettingProblem("", value, f"contains {format_value(name)}, which is not a capability; {advice}")
 
@@ -120,7 +120,9 @@ def check_stop_signal(value: Any, written: Written) -> Iterator[SettingProblem]:
     number = int(value) if re.fullmatch("[0-9]{1,3}", value) else None
     good = 1 <= number <= 64 if number is not None else name in _SIGNALS or _REAL_TIME.fullmatch(name)
     if not good:
-        yield SettingProblem("", value, f"is not a signal; write SIG{find_similar(name, _SIGNALS) or 'TERM'}, or its number from 1 to 64")
+        yield SettingProblem(
+            "", value, f"is not a signal; write SIG{find_similar(name, _SIGNALS, 0.5) or 'TERM'}, or its number from 1 to 64"
+        )
 
 
 def check_choice(value: Any, choices: tuple[str, ...]) -> Iterator[SettingProblem]:

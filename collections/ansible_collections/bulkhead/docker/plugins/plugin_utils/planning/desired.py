@@ -67,7 +67,7 @@ def resolve_desired(
             if problem:
                 desired.problems.append(_format_place(locate, variables.get(name)) + problem)
     for name, known in find_misspelt(variables, specs):
-        advice = f"{suggest(name, sorted(known))}, or rename it if it is your own"
+        advice = f"{suggest(name, sorted(known), cutoff=0.5)}, or rename it if it is your own"
         desired.problems.append(_format_place(locate, variables[name]) + f"{name}: is not a variable of any role; {advice}")
     return desired
 

@@ -18,7 +18,7 @@ def find_requirement_problems(variable: str, required: Mapping[str, Any]) -> lis
     found = []
     for name, number in required.items():
         if name not in _KNOWN:
-            found.append(f"{variable}: {name!r} is not an attack; {suggest(name, _KNOWN)}")
+            found.append(f"{variable}: {name!r} is not an attack; {suggest(name, _KNOWN, cutoff=0.5)}")
         elif isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= len(LAYER_NAMES):
             text = f"{variable}.{name}: {number!r} is not a number of layers; write an integer from 0 (nothing is required) to {len(LAYER_NAMES)}"
             found.append(text)

@@ -189,7 +189,7 @@ def _summarize(decisions: Sequence[Decision], batch_size: str) -> str:
 
 
 def _name_hosts(hosts: Sequence[str]) -> str:
-    return format_names(hosts, MAX_NAMES) if len(hosts) <= 3 else _count_hosts(len(hosts))
+    return ", ".join(hosts) if len(hosts) <= 3 else _count_hosts(len(hosts))
 
 
 def _render_counts(texts: Sequence[str], hosts: int) -> str:

@@ -108,7 +108,9 @@ def _judge_socket(verdict: Verdict, engine: Mapping[str, Any]) -> None:
     """Judge who can reach the engine: they have the rights of its user and can start containers."""
     socket = engine["socket"]
     if not socket or not socket["socket"]:
-        verdict.add_finding("socket_missing", f"there is no socket /run/user/{engine['uid']}/docker.sock", DEGRADED, "restart the engine")
+        verdict.add_finding(
+            "socket_missing", f"socket /run/user/{engine['uid']}/docker.sock does not exist", DEGRADED, "restart the engine"
+        )
         return
     path, mode, folder_mode = socket["path"], socket["mode"], socket["folder_mode"]
     verdict.add_evidence(f"stat {path}", f"uid {socket['uid']}, gid {socket['gid']}, mode {mode}, in a folder of mode {folder_mode}")

@@ -155,7 +155,7 @@ def _explain_unsupported(observed: Mapping[str, Any], here: Mapping[str, Any]) -
         return f"/proc/sys/kernel/unprivileged_userns_clone is 0, so that only root can create user namespaces; set it to 1, {either}"
     if observed["layers"]["userns"].get("max_user_namespaces") in (0, None):
         return (
-            f"/proc/sys/user/max_user_namespaces is 0 or missing, so that there are no user namespaces; set it to some thousands, {either}"
+            f"/proc/sys/user/max_user_namespaces is 0 or missing, so that no user namespace can be made; set it to some thousands, {either}"
         )
     return ""
 
